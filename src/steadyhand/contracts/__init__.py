@@ -1,0 +1,1 @@
+"""The nouns that every package shares: numpy and the standard library, nothing else."""

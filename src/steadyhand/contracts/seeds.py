@@ -1,0 +1,43 @@
+"""Chance is passed in: streams of random numbers named by what they are for.
+
+A stream depends on its keys alone, never on the number of workers or the order of calls.
+"""
+
+import hashlib
+
+import numpy as np
+
+Key = int | str
+
+
+def seed_sequence(*keys: Key) -> np.random.SeedSequence:
+    """Build a seed sequence from a path of keys.
+
+    Args:
+        *keys: Non-negative integers and strings, e.g. ``("collect", seed, episode)``.
+
+    Returns:
+        A sequence that is equal for equal keys and independent for different ones.
+
+    Raises:
+        ValueError: If an integer key is negative.
+    """
+    words: list[int] = []
+    for key in keys:
+        if isinstance(key, str):
+            words += np.frombuffer(hashlib.sha256(key.encode()).digest()[:16], "<u4").tolist()
+        elif key < 0:
+            raise ValueError(f"seed keys must be non-negative, got {key}")
+        else:
+            words += [key & 0xFFFFFFFF, key >> 32]
+    return np.random.SeedSequence(words)
+
+
+def stream(*keys: Key) -> np.random.Generator:
+    """Return the generator named by a path of keys (see :func:`seed_sequence`)."""
+    return np.random.Generator(np.random.PCG64(seed_sequence(*keys)))
+
+
+def seed_for_torch(*keys: Key) -> int:
+    """Return a 63-bit seed for ``torch.Generator.manual_seed``, named by a path of keys."""
+    return int(seed_sequence(*keys).generate_state(1, np.uint64)[0]) >> 1
