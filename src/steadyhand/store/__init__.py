@@ -1,0 +1,1 @@
+"""Immutable bytes under their hash, manifests, tensors and signatures."""
