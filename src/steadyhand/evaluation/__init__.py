@@ -1,0 +1,1 @@
+"""Closed-loop evaluation: paired statistics, suites, films of failures and the report."""
