@@ -1,0 +1,1 @@
+"""Recorded episodes: LeRobot v3.0 datasets that survive a crash, and what training reads."""
