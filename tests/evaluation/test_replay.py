@@ -17,7 +17,7 @@ def test_a_replay_ends_as_the_evaluation_did_and_films_every_part_of_it(
     assert result == short_episode(expert_key)
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("vp9", "yuv420p")
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
         # Every third of the 20 ms ticks is filmed; the last picture stays for 0.7 s.
         assert len(frames) == -(-result.num_steps // 3) + round(0.7 * 50 / 3)

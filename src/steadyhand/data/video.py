@@ -1,9 +1,9 @@
 """Frames to mp4 bytes and back, addressed by frame index.
 
-H.264 with full chroma (yuv444p), a key frame every second frame as LeRobot writes them, one thread,
+VP9 with full chroma (yuv444p), a key frame every second frame as LeRobot writes them, one thread,
 no clock and no random numbers: equal frames give equal bytes. AV1 through libsvtav1, LeRobot's
 default, keeps a quarter of the colour samples (4:2:0 only) and stays below 36 dB on 64x64 frames
-whatever its quality setting; the measurements are in ``docs/formats/dataset.md``.
+whatever its quality setting; x264 is GPL. The measurements are in ``docs/formats/dataset.md``.
 """
 
 import io
@@ -19,10 +19,18 @@ from numpy.typing import NDArray
 
 from steadyhand.contracts.errors import DatasetError
 
-CODEC_NAME = "h264"
+CODEC_NAME = "vp9"
 PIXEL_FORMAT = "yuv444p"
 KEY_FRAME_DISTANCE = 2
-OPTIONS = {"g": str(KEY_FRAME_DISTANCE), "crf": "10", "preset": "veryfast", "bf": "0"}
+OPTIONS = {
+    "g": str(KEY_FRAME_DISTANCE),
+    "crf": "10",
+    "b": "0",
+    "deadline": "realtime",
+    "cpu-used": "8",
+    "lag-in-frames": "0",
+    "auto-alt-ref": "0",
+}
 
 Frames = NDArray[np.uint8]
 
@@ -40,7 +48,7 @@ def encode_video(frames: Frames, fps: int) -> bytes:
     buffer = io.BytesIO()
     reformatter = VideoReformatter()
     with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream("libx264", rate=fps, options=dict(OPTIONS))
+        stream = container.add_stream("libvpx-vp9", rate=fps, options=dict(OPTIONS))
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = PIXEL_FORMAT
         stream.codec_context.thread_count = 1

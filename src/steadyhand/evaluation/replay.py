@@ -1,8 +1,8 @@
 """One episode again, as a video: the same loop, the same result, filmed.
 
 Filming looks at the world and changes nothing, so a replay ends exactly as the evaluation did.
-Films are H.264 with 4:2:0 colour because every browser plays that; datasets are encoded elsewhere,
-for fidelity instead.
+Films are VP9 with 4:2:0 colour because browsers play that; datasets are encoded elsewhere, for
+fidelity instead.
 """
 
 import io
@@ -28,7 +28,7 @@ from steadyhand.store.atomic import write_file
 Frame = NDArray[np.uint8]
 
 _PIXEL_FORMAT = "yuv420p"
-_OPTIONS = {"crf": "26", "preset": "medium", "g": "50"}
+_OPTIONS = {"crf": "32", "b": "0", "deadline": "realtime", "cpu-used": "6", "g": "50"}
 _FILM_RATE_HZ = 16  # a picture with shadows costs more than all the physics between two
 _LAST_SHOWN_S = 0.7
 _STRIP_HEIGHT = 6
@@ -102,7 +102,7 @@ def encode_film(frames: Sequence[Frame], rate_hz: Fraction) -> bytes:
         raise DataError(f"a film needs frames of even height and width, got {shape}")
     buffer, reformatter = io.BytesIO(), VideoReformatter()
     with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream("libx264", rate=rate_hz, options=dict(_OPTIONS))
+        stream = container.add_stream("libvpx-vp9", rate=rate_hz, options=dict(_OPTIONS))
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = _PIXEL_FORMAT
         stream.codec_context.thread_count = 1
