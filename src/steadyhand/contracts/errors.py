@@ -13,7 +13,8 @@ SteadyError
 │   ├── StorageError             reading or writing files failed
 │   ├── RenderingError           no OpenGL for offscreen rendering
 │   └── MissingExtraError        an optional package is not installed
-└── StageError          exit 6   a stage failed after its retries, or a process died
+├── StageError          exit 6   a stage failed after its retries, or a process died
+└── ConformanceError    exit 1   an implementation breaks the contract it claims to implement
 
 Every message says what was given, what was expected and what to do.
 """
@@ -107,6 +108,20 @@ class StageError(SteadyError):
     """A stage failed after its retries."""
 
     exit_code = 6
+
+
+class ConformanceError(SteadyError):
+    """An implementation breaks the contract it claims to implement.
+
+    Args:
+        subject: What was checked, e.g. ``environment 'pick_place-hard'``.
+        violations: One sentence for each rule that does not hold.
+    """
+
+    def __init__(self, subject: str, violations: Iterable[str]) -> None:
+        self.violations = tuple(violations)
+        rows = "".join(f"\n- {violation}" for violation in self.violations)
+        super().__init__(f"{subject} breaks its contract:{rows}")
 
 
 def storage_error(error: OSError, doing: str) -> StorageError:

@@ -9,27 +9,32 @@ import numpy as np
 
 Key = int | str
 
+_POOL_WORDS = 4
+
 
 def seed_sequence(*keys: Key) -> np.random.SeedSequence:
     """Build a seed sequence from a path of keys.
 
     Args:
-        *keys: Non-negative integers and strings, e.g. ``("collect", seed, episode)``.
+        *keys: Integers from 0 to 2**64 - 1 and strings, e.g. ``("collect", seed, episode)``.
 
     Returns:
         A sequence that is equal for equal keys and independent for different ones.
 
     Raises:
-        ValueError: If an integer key is negative.
+        ValueError: If an integer key is negative or too large.
     """
     words: list[int] = []
     for key in keys:
         if isinstance(key, str):
             words += np.frombuffer(hashlib.sha256(key.encode()).digest()[:16], "<u4").tolist()
-        elif key < 0:
-            raise ValueError(f"seed keys must be non-negative, got {key}")
+        elif not 0 <= key < 2**64:
+            raise ValueError(f"seed keys must be from 0 to 2**64 - 1, got {key}")
         else:
             words += [key & 0xFFFFFFFF, key >> 32]
+    if len(words) < _POOL_WORDS:
+        # numpy fills a short path with zeros, so that (1,) and (1, 0) would be the same.
+        words += [0] * (_POOL_WORDS - len(words)) + [len(keys)]
     return np.random.SeedSequence(words)
 
 

@@ -1,0 +1,1 @@
+"""The arm as arithmetic: forward and inverse kinematics and limits, numpy only."""

@@ -1,0 +1,1 @@
+"""The robot side: control loop, inference worker, watchdog, fallbacks. numpy and one engine."""

@@ -1,0 +1,1 @@
+"""Engines execute one exported graph: one file per engine."""

@@ -1,0 +1,1 @@
+"""Robots the runtime can drive: one file per robot or driver."""
