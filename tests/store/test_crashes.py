@@ -2,8 +2,10 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,25 +13,60 @@ import pytest
 
 from steadyhand.contracts.errors import StorageError
 from steadyhand.contracts.progress import Silent
-from steadyhand.store.atomic import read_json, write_file, write_json
+from steadyhand.store.atomic import create_file, read_json, write_file, write_json
 from steadyhand.store.local_store import LocalStore
+from steadyhand.store.signing import create_key
 from steadyhand.store.trees import checkout, put_tree
 
 WRITER = Path(__file__).with_name("killed_writer.py")
+EVERYWHERE = Path(__file__).with_name("killed_everywhere.py")
+
+
+def kill_at_random(kind, root, chance):
+    """Start a writer and SIGKILL it somewhere inside the thing it does next."""
+    with subprocess.Popen([sys.executable, WRITER, kind, root], stdout=subprocess.PIPE) as writer:
+        writer.stdout.read(int(chance.integers(1, 8)))
+        # Not waiting for luck: the time of the kill is the random input of the test.
+        time.sleep(chance.uniform(0.0, 0.01))
+        writer.kill()
+    assert writer.returncode == -signal.SIGKILL
 
 
 def test_a_killed_writer_leaves_no_torn_object_and_loses_none_it_reported(tmp_path):
     chance = np.random.default_rng(1)
-    for round_number in range(12):
+    left_behind = 0
+    for round_number in range(20):
         root = tmp_path / str(round_number)
-        with subprocess.Popen([sys.executable, WRITER, root], stdout=subprocess.PIPE) as writer:
-            assert writer.stdout is not None
-            writer.stdout.read(int(chance.integers(1, 40)))  # killed after that many objects
-            writer.kill()
+        kill_at_random("objects", root, chance)
+        left_behind += len(list(root.rglob(".tmp-*")))
         store = LocalStore(root)
         reported = read_json(root / "done.json")
         assert set(reported) <= set(store.list())
         assert store.fsck(Silent()) == ()
+        assert not list((root / "objects").rglob(".tmp-*"))
+    assert left_behind > 0  # otherwise no kill ever hit a write, and this proves nothing
+
+
+@pytest.mark.parametrize(
+    "operation",
+    ["put", "write_file", "action", "create_key", "replace_directory", "checkout"],
+)
+def test_a_kill_before_any_system_call_leaves_old_or_new(tmp_path, operation):
+    """Kills at random times hardly ever meet the few microseconds between two renames."""
+    command = [sys.executable, EVERYWHERE, operation, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 8  # mkdir, open, write, fsync, rename, ...
+
+
+def test_a_killed_replacement_leaves_the_old_directory_or_the_new_one(tmp_path):
+    chance = np.random.default_rng(2)
+    for round_number in range(10):
+        root = tmp_path / str(round_number)
+        kill_at_random("directories", root, chance)
+        contents = {p.name: p.read_text() for p in (root / "final").iterdir()}
+        assert set(contents) == {"first", "second"}
+        assert contents["first"] == contents["second"]
 
 
 @pytest.fixture
@@ -59,6 +96,36 @@ def test_a_full_disk_is_a_clear_error_and_damages_nothing(tiny_disk):
     assert store.put(b"small") in set(store.list())
 
 
+def test_a_disk_that_fills_up_in_mid_write_leaves_nothing_half_written(tmp_path, monkeypatch):
+    """As above, where nobody may mount: the operating system refuses to make the bytes durable."""
+
+    def refuse(_descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write_json(tmp_path / "record.json", {"kept": True})
+    monkeypatch.setattr(os, "fsync", refuse)
+    for write in (
+        lambda: LocalStore(tmp_path).put(b"data"),
+        lambda: write_json(tmp_path / "record.json", {}),
+        lambda: create_file(tmp_path / "new.json", b"data"),
+    ):
+        with pytest.raises(StorageError, match=f"{tmp_path}.*disk is full.*intact"):
+            write()
+    assert read_json(tmp_path / "record.json") == {"kept": True}
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["record.json"]
+
+
+def test_a_key_is_not_left_half_written_by_a_full_disk(tmp_path, monkeypatch):
+    def refuse(_descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", refuse)
+        with pytest.raises(StorageError, match="disk is full"):
+            create_key(tmp_path, "release")
+    create_key(tmp_path, "release")  # an empty file in its place would refuse this
+
+
 def test_a_checkout_onto_a_full_disk_leaves_the_old_directory(tiny_disk, tmp_path):
     source = tmp_path / "source"
     source.mkdir()
@@ -78,7 +145,40 @@ def test_a_directory_without_permission_is_a_clear_error(tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
 
     monkeypatch.setattr("tempfile.mkstemp", refuse)  # root may write anywhere
-    with pytest.raises(StorageError, match="no permission; choose a directory"):
-        LocalStore(tmp_path).put(b"data")
-    with pytest.raises(StorageError, match="no permission"):
-        write_json(tmp_path / "x.json", {})
+    for write in (
+        lambda: LocalStore(tmp_path).put(b"data"),
+        lambda: write_json(tmp_path / "x.json", {}),
+        lambda: create_key(tmp_path, "release"),
+    ):
+        with pytest.raises(StorageError, match="no permission; choose a directory"):
+            write()
+
+
+@pytest.fixture
+def unreadable(tmp_path):
+    """A directory whose content an ordinary user may not see."""
+    (tmp_path / "open" / "closed").mkdir(parents=True)
+    (tmp_path / "open" / "closed" / "file").write_text("x")
+    (tmp_path / "open" / "closed").chmod(0)
+    yield tmp_path / "open"
+    (tmp_path / "open" / "closed").chmod(0o755)
+
+
+def test_an_unreadable_directory_is_never_taken_for_an_empty_one(unreadable):
+    """rglob passes over what it may not list: the hash of a tree without half of its files."""
+    text = """
+import os, pathlib, sys
+from steadyhand.contracts.errors import StorageError
+from steadyhand.store.trees import hash_tree
+if os.getuid() == 0:
+    os.setuid(65534)  # root may read anything
+try:
+    hash_tree(pathlib.Path())
+except StorageError as error:
+    sys.exit(str(error))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", text], cwd=unreadable, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "reading a directory failed at 'closed': no permission" in done.stderr

@@ -47,6 +47,10 @@ def _fields(manifest):
         ({"schema": 99}, "update steadyhand"),
         ({"surplus": 1}, "missing or unknown"),
         ({"schema": "x"}, "no schema number"),
+        ({"schema": True}, "no schema number"),
+        ({"seed": "3"}, "'seed' must be a int, found a str"),
+        ({"finished": 1}, "'finished' must be a bool, found a int"),
+        ({"schema": 1}, "schema 1 but lacks 'done'"),
     ],
 )
 def test_what_cannot_be_read_is_refused(tmp_path, change, message):

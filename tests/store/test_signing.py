@@ -3,10 +3,10 @@
 import base64
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steadyhand.contracts.errors import IntegrityError, StorageError
+from steadyhand.contracts.errors import IntegrityError, StorageError, UsageError
 from steadyhand.store.signing import (
     PrivateKey,
     create_key,
@@ -40,6 +40,7 @@ def test_the_signature_is_the_published_one():
     assert base64.b64decode(sign(b"\x72", key)["signature"]).hex() == expected
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1), st.integers(0), st.integers(0, 7))
 def test_any_flipped_bit_is_refused(data, place, bit):
     signature = sign(data, KEY)
@@ -65,6 +66,49 @@ def test_a_malformed_signature_is_refused(signature):
 
 
 def test_a_file_that_is_no_key_is_refused(tmp_path):
-    (tmp_path / "k.json").write_text('{"algorithm": "rsa", "key": "AAAA", "name": "k"}')
+    (tmp_path / "k.json").write_text(
+        '{"algorithm": "rsa", "key": "AAAA", "kind": "public", "name": "k"}'
+    )
     with pytest.raises(IntegrityError, match="no ed25519 key"):
         load_public_key(tmp_path / "k.json")
+
+
+def test_a_missing_signature_says_so():
+    with pytest.raises(IntegrityError, match="there is no signature; sign it"):
+        verify(b"x", None, [KEY.public])
+
+
+def test_another_algorithm_is_refused():
+    signature = {**sign(b"x", KEY), "algorithm": "none"}
+    with pytest.raises(IntegrityError, match="'none'; this version verifies ed25519 only"):
+        verify(b"x", signature, [KEY.public])
+
+
+def test_a_signature_under_the_name_of_a_trusted_key_is_refused():
+    forged = {**sign(b"x", PrivateKey("other", bytes(32))), "key_id": KEY.public.key_id}
+    with pytest.raises(IntegrityError, match="does not match"):
+        verify(b"x", forged, [KEY.public])
+
+
+def test_one_of_several_trusted_keys_is_enough():
+    other = PrivateKey("other", bytes(32))
+    assert verify(b"x", sign(b"x", other), [KEY.public, other.public]) == other.public
+
+
+def test_the_secret_is_in_no_repr():
+    assert repr(KEY) == "PrivateKey(name='test')"
+
+
+def test_a_private_and_a_public_key_are_not_taken_for_one_another(tmp_path):
+    create_key(tmp_path, "release")
+    with pytest.raises(IntegrityError, match="holds a private key, a public one is needed"):
+        load_public_key(tmp_path / "release.private.json")
+    with pytest.raises(IntegrityError, match="holds a public key, a private one is needed"):
+        load_private_key(tmp_path / "release.public.json")
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".x"])
+def test_the_name_of_a_key_is_a_plain_one(tmp_path, name):
+    with pytest.raises(UsageError, match="cannot name a key"):
+        create_key(tmp_path, name)
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,8 @@
 """The store keeps bytes under their hash, and says when it cannot."""
 
-import multiprocessing
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +20,27 @@ from steadyhand.store.local_store import LocalStore
 from steadyhand.store.tensors import read_tensors, write_tensors
 from steadyhand.store.trees import checkout, hash_tree, put_tree
 
+CONCURRENT_WRITER = Path(__file__).with_name("concurrent_writer.py")
 
-def _put_many(root: str) -> list[str]:
-    store = LocalStore(Path(root))
-    return [store.put(f"object {i}".encode() * 1000) for i in range(50)]
+
+def start_together(*arguments):
+    """Start two writers, let them go once both have imported everything, return their answers."""
+    command = [sys.executable, CONCURRENT_WRITER, *arguments]
+    writers = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    assert [writer.stdout.readline() for writer in writers] == ["ready\n"] * 2
+    for writer in writers:
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    answers = [json.loads(writer.communicate()[0]) for writer in writers]
+    assert [writer.returncode for writer in writers] == [0, 0]
+    return answers
 
 
 def test_two_processes_may_put_the_same_objects(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(2) as pool:
-        first, second = pool.map(_put_many, [str(tmp_path)] * 2)
+    first, second = start_together("objects", tmp_path)
     assert first == second
     store = LocalStore(tmp_path)
     assert list(store.list()) == sorted(first)
@@ -107,10 +120,9 @@ plain = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(plain)
 def test_canonical_json_survives_a_round_trip_unchanged(value):
-    import json
-
     text = canonical_json(value)
     assert canonical_json(json.loads(text)) == text
 
@@ -144,7 +156,7 @@ def test_a_replaced_directory_holds_the_new_content_only(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["old"]
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.dictionaries(st.text(min_size=1, max_size=8), st.integers(0, 5), max_size=5))
 def test_tensors_and_metadata_come_back_and_have_one_form(tmp_path_factory, sizes):
     folder = tmp_path_factory.mktemp("t")
@@ -173,3 +185,67 @@ def test_a_truncated_tensor_file_is_refused(tmp_path):
 def test_a_digest_is_the_sha256():
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2
     assert digest(b"abc") == expected
+
+
+def test_of_two_processes_exactly_one_records_an_action(tmp_path):
+    """Both looked, both found nothing, and the second replaced what the first had recorded."""
+    first, second = start_together("actions", tmp_path)
+    assert sorted(first + second) == list(range(50))
+
+
+def test_putting_the_right_bytes_repairs_a_damaged_object(tmp_path):
+    store = LocalStore(tmp_path)
+    name = store.put(b"precious")
+    path = store.open_path(name)
+    path.chmod(0o644)
+    path.write_bytes(b"prec")
+    assert store.put(b"precious") == name
+    assert store.get(name) == b"precious"
+    assert store.fsck(Silent()) == ()
+
+
+def test_what_is_no_object_is_not_listed(tmp_path):
+    store = LocalStore(tmp_path)
+    assert list(store.list()) == []
+    name = store.put(b"x")
+    (tmp_path / "objects" / "ab").mkdir(exist_ok=True)
+    (tmp_path / "objects" / "ab" / "notes.txt").write_text("x")
+    (tmp_path / "objects" / "cd").write_text("a file where a directory should be")
+    assert list(store.list()) == [name]
+
+
+def test_fsck_tells_what_to_delete_and_removes_what_killed_writers_left(tmp_path):
+    class Listener(Silent):
+        said: tuple[str, ...] = ()
+
+        def say(self, message):
+            self.said = (*self.said, message)
+
+    store, listener = LocalStore(tmp_path), Listener()
+    name = store.put(b"x")
+    path = store.open_path(name)
+    path.with_name(".tmp-left").write_text("half")
+    path.chmod(0o644)
+    path.write_bytes(b"y")
+    assert store.fsck(listener) == (name,)
+    assert listener.said == (f"object {name} is damaged; delete {path} and run again",)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_canonical_json_writes_floats_so_that_they_come_back():
+    assert canonical_json([0.1, 1e22, -0.0, 5e-324, 1 / 3]) == (
+        b"[0.1,1e+22,-0.0,5e-324,0.3333333333333333]"
+    )
+    assert canonical_json(np.float64(0.1)) == b"0.1"
+    with pytest.raises(DataError, match=r"\$\.a is a float32"):
+        canonical_json({"a": np.float32(0.1)})
+
+
+def test_canonical_json_refuses_text_that_is_no_unicode_and_infinity():
+    with pytest.raises(DataError, match=r"\$\[0\]: .* is not Unicode"):
+        canonical_json(["\udcff"])
+    with pytest.raises(DataError, match="is not Unicode"):
+        canonical_json({"\udcff": 1})
+    with pytest.raises(DataError, match=r"\$\.a\.b\[0\] is -inf"):
+        canonical_json({"a": {"b": [-float("inf")]}})
+    assert canonical_json("é") == '"é"'.encode()

@@ -1,4 +1,4 @@
-"""Canonical JSON and SHA-256: equal values give equal bytes."""
+"""Canonical JSON and SHA-256: equal values of equal types give equal bytes."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ def canonical_json(value: Any) -> bytes:
         value: Dictionaries with string keys, lists, tuples, strings, numbers, booleans, None.
 
     Returns:
-        The bytes, without a trailing newline.
+        The bytes, without a trailing newline. ``1`` and ``1.0`` differ, as they do in JSON.
 
     Raises:
         DataError: On NaN, infinity or a value JSON does not have; names where it is.
@@ -28,9 +28,11 @@ def canonical_json(value: Any) -> bytes:
 
 
 def _check_plain(value: Any, where: str) -> None:
-    if value is None or isinstance(value, str | bool | int):
+    if value is None or isinstance(value, bool | int):
         return
-    if isinstance(value, float):
+    if isinstance(value, str):
+        _check_text(value, where)
+    elif isinstance(value, float):
         if not math.isfinite(value):
             raise DataError(
                 f"{where} is {value}: JSON has no such number; leave it out or use null"
@@ -39,12 +41,21 @@ def _check_plain(value: Any, where: str) -> None:
         for key, item in value.items():
             if not isinstance(key, str):
                 raise DataError(f"{where} has the key {key!r}; keys must be strings")
+            _check_text(key, where)
             _check_plain(item, f"{where}.{key}")
     elif isinstance(value, list | tuple):
         for i, item in enumerate(value):
             _check_plain(item, f"{where}[{i}]")
     else:
         raise DataError(f"{where} is a {type(value).__name__}, which is no plain JSON value")
+
+
+def _check_text(text: str, where: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        # Python reads file names that are not UTF-8 into such strings.
+        raise DataError(f"{where}: {text!r} is not Unicode text; rename it") from error
 
 
 def digest(data: bytes) -> str:

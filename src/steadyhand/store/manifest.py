@@ -3,7 +3,7 @@
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,19 @@ def _upgrade_1(value: dict[str, Any]) -> dict[str, Any]:
     return upgraded
 
 
+# One function a step; each adds to what the version before it wrote, so chains always work.
 UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _upgrade_1}
+
+_TYPES: Mapping[str, type] = {
+    "name": str,
+    "recipe_sha256": str,
+    "seed": int,
+    "versions": dict,
+    "host": dict,
+    "stages": dict,
+    "finished": bool,
+    "schema": int,
+}
 
 
 def write_manifest(path: Path, manifest: RunManifest) -> None:
@@ -58,21 +70,31 @@ def read_manifest(path: Path) -> RunManifest:
     """Read a manifest of this or an older schema.
 
     Raises:
-        DataError: On a newer schema, or missing or unknown fields.
+        StorageError: If it cannot be read.
+        DataError: On a newer schema, missing or unknown fields, or a field of the wrong type.
     """
     value = read_json(path)
-    if not isinstance(value, dict) or not isinstance(value.get("schema"), int):
+    if not isinstance(value, dict) or type(value.get("schema")) is not int:
         raise DataError(f"{path} is no run manifest: it has no schema number")
-    while (upgrade := UPGRADES.get(value["schema"])) is not None:
-        value = upgrade(value)
-    expected = {f.name for f in fields(RunManifest)}
+    try:
+        while (upgrade := UPGRADES.get(value["schema"])) is not None:
+            value = upgrade(value)
+    except KeyError as error:
+        raise DataError(
+            f"{path} has schema {value['schema']} but lacks {error}; it was damaged or edited"
+        ) from error
     if value["schema"] != MANIFEST_SCHEMA:
         raise DataError(
             f"{path} has schema {value['schema']}, this version reads up to {MANIFEST_SCHEMA}; "
             "update steadyhand"
         )
-    if set(value) != expected:
-        raise DataError(f"{path}: fields {sorted(set(value) ^ expected)} missing or unknown")
+    if set(value) != set(_TYPES):
+        raise DataError(f"{path}: fields {sorted(set(value) ^ set(_TYPES))} missing or unknown")
+    for name, kind in _TYPES.items():
+        # Not isinstance: true is an int to Python.
+        if type(value[name]) is not kind:
+            found = type(value[name]).__name__
+            raise DataError(f"{path}: {name!r} must be a {kind.__name__}, found a {found}")
     return RunManifest(**value)
 
 

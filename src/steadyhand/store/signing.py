@@ -4,18 +4,17 @@ A signature says who vouches for bytes; it knows nothing about what the bytes me
 """
 
 import base64
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from steadyhand.contracts.errors import IntegrityError, StorageError, storage_error
-from steadyhand.store.atomic import read_json, write_json
-from steadyhand.store.canonical import digest
+from steadyhand.contracts.errors import IntegrityError, StorageError, UsageError
+from steadyhand.store.atomic import create_file, read_json, write_file
+from steadyhand.store.canonical import canonical_json, digest
 
 ALGORITHM = "ed25519"
 
@@ -44,11 +43,11 @@ class PrivateKey:
 
     Args:
         name: Name for people.
-        raw: 32 bytes.
+        raw: 32 bytes; left out of ``repr``, so that no log or traceback shows them.
     """
 
     name: str
-    raw: bytes
+    raw: bytes = field(repr=False)
 
     @property
     def public(self) -> PublicKey:
@@ -68,51 +67,60 @@ def create_key(directory: Path, name: str) -> PublicKey:
         The public key.
 
     Raises:
+        UsageError: If the name is no plain file name.
         StorageError: If the key exists (it is never overwritten) or writing failed.
     """
+    if not name or "/" in name or name.startswith("."):
+        raise UsageError(f"{name!r} cannot name a key; use letters, digits and dashes")
     directory = Path(directory)
     private = PrivateKey(name, Ed25519PrivateKey.generate().private_bytes_raw())
     path = directory / f"{name}.private.json"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise StorageError(f"{path} exists; choose another name or load it") from error
-    except OSError as error:
-        raise storage_error(error, "creating a key") from error
-    os.close(descriptor)
-    _write_key(path, name, private.raw)
-    path.chmod(0o600)
-    _write_key(directory / f"{name}.public.json", name, private.public.raw)
+    # The private file first: it holds both keys, so a kill in between loses nothing.
+    if not create_file(path, _key_file("private", name, private.raw), mode=0o600):
+        raise StorageError(f"{path} exists; choose another name or load it")
+    write_file(directory / f"{name}.public.json", _key_file("public", name, private.public.raw))
     return private.public
 
 
-def _write_key(path: Path, name: str, raw: bytes) -> None:
-    value = {"algorithm": ALGORITHM, "key": base64.b64encode(raw).decode(), "name": name}
-    write_json(path, value)
+def _key_file(kind: str, name: str, raw: bytes) -> bytes:
+    text = base64.b64encode(raw).decode()
+    return canonical_json({"algorithm": ALGORITHM, "key": text, "kind": kind, "name": name}) + b"\n"
 
 
-def _read_key(path: Path) -> tuple[str, bytes]:
+def _read_key(path: Path, kind: str) -> tuple[str, bytes]:
     value = read_json(path)
     try:
         raw = base64.b64decode(value["key"], validate=True)
-        name = str(value["name"])
-        is_key = value["algorithm"] == ALGORITHM and len(raw) == 32
+        name, algorithm, found = str(value["name"]), value["algorithm"], value["kind"]
     except (KeyError, TypeError, ValueError) as error:
         raise IntegrityError(f"{path} is no key file ({error!r}); create a key anew") from error
-    if not is_key:
+    if algorithm != ALGORITHM or len(raw) != 32:
         raise IntegrityError(f"{path} is no {ALGORITHM} key; create a key anew")
+    if found != kind:
+        raise IntegrityError(f"{path} holds a {found} key, a {kind} one is needed here")
     return name, raw
 
 
 def load_private_key(path: Path) -> PrivateKey:
-    """Read a private key file."""
-    return PrivateKey(*_read_key(Path(path)))
+    """Read a private key file.
+
+    Raises:
+        StorageError: If it cannot be read.
+        DataError: If it is damaged.
+        IntegrityError: If it holds something else than a private key.
+    """
+    return PrivateKey(*_read_key(Path(path), "private"))
 
 
 def load_public_key(path: Path) -> PublicKey:
-    """Read a public key file."""
-    return PublicKey(*_read_key(Path(path)))
+    """Read a public key file.
+
+    Raises:
+        StorageError: If it cannot be read.
+        DataError: If it is damaged.
+        IntegrityError: If it holds something else than a public key.
+    """
+    return PublicKey(*_read_key(Path(path), "public"))
 
 
 def sign(data: bytes, key: PrivateKey) -> dict[str, str]:
@@ -129,30 +137,39 @@ def sign(data: bytes, key: PrivateKey) -> dict[str, str]:
     }
 
 
-def verify(data: bytes, signature: Mapping[str, Any], trusted: Sequence[PublicKey]) -> PublicKey:
+def verify(
+    data: bytes, signature: Mapping[str, Any] | None, trusted: Sequence[PublicKey]
+) -> PublicKey:
     """Check a signature.
 
     Args:
         data: The signed bytes.
-        signature: What :func:`sign` returned.
+        signature: What :func:`sign` returned; None if there is none, which is refused.
         trusted: Keys that may have signed.
 
     Returns:
         The key that signed.
 
     Raises:
-        IntegrityError: If no trusted key signed, or the bytes were changed.
+        IntegrityError: If there is no signature, no trusted key signed, or the bytes were changed.
     """
+    if signature is None:
+        raise IntegrityError("there is no signature; sign it with a key that is trusted here")
     try:
         algorithm, key_id = signature["algorithm"], signature["key_id"]
         raw = base64.b64decode(signature["signature"], validate=True)
     except (KeyError, TypeError, ValueError) as error:
         raise IntegrityError(f"the signature is malformed ({error!r}); sign again") from error
+    if algorithm != ALGORITHM:
+        raise IntegrityError(
+            f"the signature is made with {algorithm!r}; this version verifies {ALGORITHM} only. "
+            "Sign again"
+        )
     key = next((k for k in trusted if k.key_id == key_id), None)
-    if algorithm != ALGORITHM or key is None:
+    if key is None:
         known = ", ".join(f"{k.name} ({k.key_id})" for k in trusted) or "none"
         raise IntegrityError(
-            f"signed with {algorithm} key {key_id}, which is not trusted here; trusted: {known}. "
+            f"signed with key {key_id}, which is not trusted here; trusted: {known}. "
             "Add the signer's public key, or sign with a trusted one"
         )
     try:

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from steadyhand.contracts.errors import IntegrityError, StorageError
+from steadyhand.contracts.errors import DataError, IntegrityError, StorageError, storage_error
 from steadyhand.store.atomic import write_file
 from steadyhand.store.canonical import canonical_json
+
+_RESERVED = "__metadata__"
+_METADATA = "steadyhand"
 
 
 def write_tensors(
@@ -22,16 +25,25 @@ def write_tensors(
 
     Args:
         path: The file.
-        tensors: Arrays by name.
+        tensors: Arrays by name, of any shape; booleans, integers, floats.
         metadata: Strings by name.
 
     Raises:
+        DataError: If the format has no such type or name.
         StorageError: If writing failed.
     """
-    arrays = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
+    if _RESERVED in tensors:
+        raise DataError(f"{path}: a tensor cannot be called {_RESERVED!r}; rename it")
+    # Not ascontiguousarray, which turns a scalar into a vector.
+    arrays = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
     # One metadata entry: the library writes several in the order of a randomised hash map.
-    text = {"steadyhand": canonical_json(dict(metadata)).decode()}
-    write_file(path, save(arrays, metadata=text))
+    text = {_METADATA: canonical_json(dict(metadata)).decode()}
+    try:
+        data = save(arrays, metadata=text)
+    except SafetensorError as error:
+        kinds = {name: str(array.dtype) for name, array in arrays.items()}
+        raise DataError(f"{path} cannot hold {kinds}: {error}") from error
+    write_file(path, data)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
@@ -41,17 +53,25 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         Arrays by name, and the metadata.
 
     Raises:
-        StorageError: If there is no such file.
+        StorageError: If there is no such file, or it cannot be read.
         IntegrityError: If it is truncated or no safetensors file.
+        DataError: If it holds types that numpy does not have.
     """
     path = Path(path)
-    if not path.is_file():
-        raise StorageError(f"{path} does not exist; check the path")
     try:
+        if not path.is_file():
+            raise StorageError(f"{path} does not exist; check the path")
         with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get("steadyhand", "{}")
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(text)  # noqa: SIM118
+            text = (file.metadata() or {}).get(_METADATA, "{}")
+            metadata = {str(k): str(v) for k, v in json.loads(text).items()}
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+    except OSError as error:
+        raise storage_error(error, "reading tensors") from error
     except (SafetensorError, ValueError) as error:
         raise IntegrityError(
             f"{path} is damaged or not a safetensors file ({error}); restore it from its source"
+        ) from error
+    except (TypeError, AttributeError) as error:  # bfloat16 and float8, and foreign metadata
+        raise DataError(
+            f"{path} holds what numpy cannot read ({error}); write it again as float32"
         ) from error
