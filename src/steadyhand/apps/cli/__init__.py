@@ -1,0 +1,1 @@
+"""The command ``steady``: one file per verb."""

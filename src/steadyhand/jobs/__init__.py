@@ -1,0 +1,1 @@
+"""Recipes, the graph of content-hashed stages, and the runs that come out of them."""

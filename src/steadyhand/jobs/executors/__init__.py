@@ -1,0 +1,1 @@
+"""Executors: where independent units of work run."""

@@ -1,0 +1,1 @@
+"""Policies as torch networks, and how they are kept on disk."""

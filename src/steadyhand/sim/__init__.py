@@ -1,0 +1,1 @@
+"""Simulated worlds: tasks, rendering, and a simulated arm that runs in real time."""

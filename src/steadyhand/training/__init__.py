@@ -1,0 +1,1 @@
+"""One module per training algorithm, and the shared pieces they resume exactly with."""
