@@ -70,7 +70,6 @@ def test_spatial_softmax_points_at_a_bright_spot():
 
 
 def test_where_spatial_softmax_looks_depends_on_contrast_not_on_scale_or_offset():
-    """Unscaled maps began uniform: a training needed over 1,000 steps to look anywhere."""
     maps = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     softmax = SpatialSoftmax(4, 4)
     torch.testing.assert_close(softmax(5 * maps - 2), softmax(maps), atol=1e-4, rtol=0)

@@ -65,22 +65,34 @@ def test_a_late_result_is_never_accepted(observed, age):
         assert not 0 <= now - observed <= 0.2
 
 
-def test_interpolation_starts_at_the_action_and_ends_at_the_next():
+def test_a_tick_in_the_middle_of_a_window_sends_the_action_and_others_blend_towards_neighbours():
+    actions = np.array([[0, 0, 0, 0, 0], [1, 2, 3, 0.5, 1], [2, 4, 6, 1, 1]], np.float32)
+    np.testing.assert_allclose(interpolate(actions, 1, 0.4, 0.2), actions[1])
+    np.testing.assert_allclose(interpolate(actions, 1, 0.0, 0.4), [0.7, 1.4, 2.1, 0.35, 1])
+    np.testing.assert_allclose(interpolate(actions, 1, 0.6, 0.4), [1.3, 2.6, 3.9, 0.65, 1])
+
+
+def test_a_loop_at_the_rate_of_the_actions_sends_them_unchanged():
     actions = np.array([[0, 0, 0, 0, 0], [1, 2, 3, 0.5, 1]], np.float32)
-    np.testing.assert_array_equal(interpolate(actions, 0, 0.0), actions[0])
-    np.testing.assert_allclose(interpolate(actions, 0, 0.5), [0.5, 1, 1.5, 0.25, 0])
-    np.testing.assert_array_equal(interpolate(actions, 1, 0.7), actions[1])
+    for index in (0, 1):
+        np.testing.assert_array_equal(interpolate(actions, index, 0.0, 1.0), actions[index])
+
+
+def test_the_ends_of_a_chunk_are_held():
+    actions = np.array([[0, 0, 0, 0, 0], [1, 2, 3, 0.5, 1]], np.float32)
+    np.testing.assert_array_equal(interpolate(actions, 0, 0.0, 0.2), actions[0])
+    np.testing.assert_array_equal(interpolate(actions, 1, 0.8, 0.2), actions[1])
 
 
 def test_yaw_turns_the_short_way_and_the_grip_is_never_half_closed():
     actions = np.array([[0, 0, 0, 3.1, 0], [0, 0, 0, -3.1, 1]], np.float32)
-    middle = interpolate(actions, 0, 0.5)
-    assert abs(middle[3]) == pytest.approx(np.pi, abs=1e-3)
+    middle = interpolate(actions, 0, 0.99, 0.02)
+    assert abs(middle[3]) == pytest.approx(np.pi, abs=2e-3)
     assert middle[4] == 0
 
 
 def test_interpolation_leaves_the_chunk_as_it_was():
     actions = np.arange(10, dtype=np.float32).reshape(2, 5)
-    interpolate(actions, 0, 0.3)[:] = 99
-    interpolate(actions, 1, 0.0)[:] = 99
+    interpolate(actions, 0, 0.3, 0.4)[:] = 99
+    interpolate(actions, 1, 0.0, 0.4)[:] = 99
     np.testing.assert_array_equal(actions, np.arange(10, dtype=np.float32).reshape(2, 5))

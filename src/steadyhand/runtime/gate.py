@@ -95,22 +95,31 @@ def _is_finite(result: Result) -> bool:
     return math.isfinite(result.observed_at_s) and all(np.isfinite(a).all() for a in arrays)
 
 
-def interpolate(actions: NDArray[np.float32], index: int, phase: float) -> NDArray[np.float32]:
-    """Blend an action into its successor, so that a fast loop moves smoothly through a slow chunk.
+def interpolate(
+    actions: NDArray[np.float32], index: int, phase: float, tick_share: float
+) -> NDArray[np.float32]:
+    """Blend neighbouring actions, so that a fast loop moves smoothly through a slow chunk.
+
+    A policy is trained on actions that are held for a whole period, so an action stands for the
+    middle of its window. A tick's command is held for the tick, and stands for its middle. Blending
+    from the starts of windows instead runs ahead of what was trained: it cost 4 of 100 episodes.
 
     Args:
         actions: float32 (n, 5): x, y, z [m], yaw [rad], grip.
         index: The action whose window is open.
-        phase: How far into it, 0..1; at 0 the result is the action itself.
+        phase: How far into it the tick begins, 0..1.
+        tick_share: Length of the tick as a share of the action's period; from 1 on the result is
+            the action itself.
 
     Returns:
-        float32[5]; the yaw turns the short way, the grip is never blended, and the last action is
-        held for its whole window.
+        float32[5]; the yaw turns the short way, and the grip is never blended.
     """
-    first: NDArray[np.float32] = actions[index]
-    if phase <= 0.0 or index + 1 >= len(actions):
-        return first.copy()
-    delta: NDArray[np.float32] = actions[index + 1] - first
+    action: NDArray[np.float32] = actions[index]
+    offset = phase + tick_share / 2 - 0.5
+    neighbour = index + (1 if offset > 0 else -1)
+    if tick_share >= 1 or not 0 <= neighbour < len(actions):
+        return action.copy()
+    delta: NDArray[np.float32] = actions[neighbour] - action
     delta[3] = np.remainder(delta[3] + np.pi, 2 * np.pi) - np.pi
     delta[4] = 0.0
-    return first + np.float32(phase) * delta
+    return action + np.float32(abs(offset)) * delta

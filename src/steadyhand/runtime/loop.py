@@ -67,6 +67,7 @@ class ControlLoop:
         self._timing = timing
         self._observation_budget_s = config.observation_budget_ms / 1e3
         self._controller = CartesianController(limits, config.tick_period_s)
+        self._tick_share = config.tick_period_s / timing.action_period_s
         self._gate = Gate(timing, ACTION_SIZE, worker.digest)
         rate = config.control_rate_hz / 1e3
         self._settings = LadderSettings(
@@ -235,7 +236,7 @@ class ControlLoop:
         self, active: _Active, slot: Slot, joints: NDArray[np.float64]
     ) -> tuple[Verdict, NDArray[np.float64] | None, tuple[str, ...], bool]:
         """Send the action whose window is open, unless it closes before the command is ready."""
-        action = interpolate(active.actions, slot.index, slot.phase)
+        action = interpolate(active.actions, slot.index, slot.phase, self._tick_share)
         command = self._controller.command(action, joints[:7])
         if self._clock.now_s() >= slot.expires_at_s:
             return self._fall_back(None, Verdict.EXPIRED, command.clipped)

@@ -20,7 +20,7 @@ class ReevaluateConfig:
     Args:
         margin: Largest tolerated loss of success rate against the checkpoint.
         is_required: Stop if the 95% interval does not show that the loss is smaller; otherwise
-            the report only says so.
+            the report says so. A loss larger than the margin on these episodes always stops.
         min_lower_bounds: Per task, the smallest lower end of the 95% Wilson interval.
         loop: Settings of the control loop; those of the checkpoint's evaluation.
     """
@@ -43,7 +43,8 @@ def reevaluate(context: StageContext, config: ReevaluateConfig) -> StageResult:
     trials = Trials(context.directory / "trials", context.executor, context.progress)
     found = trials.evaluate(candidate.name, reference.suite, candidate.episode)
     comparison = compare(found, reference, config.margin)
-    if config.is_required and not comparison.is_not_inferior:
+    is_worse = comparison.overall.difference.estimate < -config.margin
+    if is_worse or (config.is_required and not comparison.is_not_inferior):
         raise RefusedError(f"the bundle is not released: {comparison.explain()}")
     rates = found.by_task()
     for task, bound in config.min_lower_bounds:

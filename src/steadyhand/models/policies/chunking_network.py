@@ -47,8 +47,7 @@ class SpatialSoftmax(nn.Module):
     """Where each channel looks: the mean position under a softmax with a learned temperature.
 
     Each map is standardised first, so that a small object stands out by its contrast from the
-    first step on. Without it the softmax begins uniform and a training needs over 1,000 steps to
-    look anywhere (docs/algorithms/behaviour_cloning.md has the figures).
+    first step on, whatever the scale of the initial weights.
     """
 
     positions: Tensor
