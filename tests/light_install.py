@@ -20,7 +20,9 @@ def main() -> int:
                 importlib.import_module(module.name)
             except ImportError as error:
                 failures.append(f"{module.name}: {error}")
-    failures += [f"{name} was imported by the robot install" for name in HEAVY if name in sys.modules]
+    failures += [
+        f"{name} was imported by the robot install" for name in HEAVY if name in sys.modules
+    ]
     sys.stdout.write("".join(f"{line}\n" for line in failures))
     sys.stdout.write(f"robot install: {count} modules, {len(failures)} failures\n")
     return 1 if failures else 0

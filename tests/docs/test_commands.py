@@ -37,7 +37,11 @@ def test_every_steady_command_of_the_documents_works(tmp_path):
         words = [w.replace("demo-", "smoke-") for w in words[1:]]
         done = subprocess.run(
             [sys.executable, "-m", "steadyhand.apps.cli.main", *words],
-            cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
         if done.returncode:
             failed.append(f"{command}\n  exit {done.returncode}: {done.stderr[-500:]}")

@@ -39,7 +39,9 @@ def test_every_relative_link_of_the_documents_leads_somewhere():
 def test_the_generated_pages_are_fresh():
     table = subprocess.run(
         [sys.executable, ROOT / "benchmarks" / "table.py", "--stdout"],
-        capture_output=True, text=True, check=True,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     assert (ROOT / "docs" / "benchmarks.md").read_text() == table
 

@@ -29,7 +29,7 @@ Frame = NDArray[np.uint8]
 
 _PIXEL_FORMAT = "yuv420p"
 _OPTIONS = {"crf": "32", "b": "0", "deadline": "realtime", "cpu-used": "6", "g": "50"}
-_FILM_RATE_HZ = 16  # a picture with shadows costs more than all the physics between two
+_FILM_RATE_HZ = 16  # a picture costs more than all the physics between two
 _LAST_SHOWN_S = 0.7
 _STRIP_HEIGHT = 6
 _STRIP_COLORS = {Verdict.EXECUTED: (15, 157, 88), Verdict.STOPPED: (220, 38, 38)}

@@ -1,4 +1,4 @@
-"""Pictures for people: scene and wrist side by side, larger, with shadows.
+"""Pictures for people: scene and wrist side by side, larger, with smooth edges.
 
 Policies never see these; encoding them as a video is somebody else's job. A world is filmed while
 it is stepped (:meth:`FilmCamera.shoot`), or afterwards from the snapshots that a real-time robot
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from steadyhand.sim.rendering import Renderer, RenderProfile
 from steadyhand.sim.tasks.pick_place import CAMERAS, PickPlace
 
-FILM_PROFILE = RenderProfile(height=240, width=320, samples=4, shadow_size=1024, is_detailed=True)
+FILM_PROFILE = RenderProfile(height=240, width=320, samples=4, is_detailed=True)
 
 
 @final

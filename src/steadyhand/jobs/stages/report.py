@@ -174,11 +174,12 @@ def _runtime(given: StageInput | None) -> RuntimeFindings | None:
     measured = session["report"]
     control = measured["control"]
     loop = control["loop"]
+    was_stopped = measured["robot_stopped"]
     roles = dict.fromkeys(loop["verdicts"], "fallback") | {"executed": "good"}
     return RuntimeFindings(
         control_rate_hz=measured["config"]["control_rate_hz"],
         duration_s=measured["wall_s"],
-        is_success=session["is_success"] or None,
+        is_success=None if was_stopped and not session["is_success"] else session["is_success"],
         late_actions=loop["late_actions_executed"],
         worker_restarts=loop["worker_events"]["restarted"],
         refill_rule=control["starvation"]["text"],
