@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+STEADY = Path(sys.executable).with_name("steady")
 PAGES = ["README.md", "docs/tutorial.md", "CONTRIBUTING.md", "docs/formats/dataset.md"]
 
 
@@ -36,7 +37,7 @@ def test_every_steady_command_of_the_documents_works(tmp_path):
         words = shlex.split(command.replace("recipes/demo.toml", "recipes/smoke.toml"))
         words = [w.replace("demo-", "smoke-") for w in words[1:]]
         done = subprocess.run(
-            [sys.executable, "-m", "steadyhand.apps.cli.main", *words],
+            [STEADY, *words],
             cwd=tmp_path,
             capture_output=True,
             text=True,

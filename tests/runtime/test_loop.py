@@ -19,7 +19,7 @@ from steadyhand.runtime.gate import Judgement, Result
 from steadyhand.runtime.inference import InlineWorker, WorkerEvent
 from steadyhand.runtime.ladder import Rung
 from steadyhand.runtime.loop import ControlLoop
-from steadyhand.runtime.timing import ChunkTiming
+from steadyhand.runtime.timing import LEAD_S, ChunkTiming
 from steadyhand.runtime.verdicts import Trouble, Verdict
 
 TIMING = ChunkTiming(0.05, 10, 0.2, 0.5)
@@ -470,7 +470,7 @@ def test_for_any_sequence_of_times_no_late_action_and_no_impossible_command(stor
         if report.verdict is Verdict.EXECUTED:
             # The action that went out belongs to now, and its observation was young enough.
             assert report.observed_at_s + (report.index + 1) * 0.05 > now_s
-            assert report.observed_at_s + report.index * 0.05 <= now_s + 0.001 + 1e-6
+            assert report.observed_at_s + report.index * 0.05 <= now_s + LEAD_S + 1e-6
         assert not report.is_late
         bench.clock.advance_s(pause_s)
     assert bench.loop.counts.late_actions == 0

@@ -21,7 +21,7 @@ from steadyhand.runtime.fallbacks.fallback import FallbackInput
 from steadyhand.runtime.gate import Gate, Judgement, Result, interpolate
 from steadyhand.runtime.inference import InferenceWorker
 from steadyhand.runtime.ladder import LadderSettings, LadderState, Rung, TickEvent, advance
-from steadyhand.runtime.timing import ChunkTiming, Slot
+from steadyhand.runtime.timing import SEND_S, ChunkTiming, Slot
 from steadyhand.runtime.verdicts import Clip, LoopCounts, TickReport, Trouble, Verdict
 
 __all__ = ["ACTION_SIZE", "STATE_KEY", "ControlLoop", "LoopCounts", "TickReport", "Verdict"]
@@ -238,7 +238,7 @@ class ControlLoop:
         """Send the action whose window is open, unless it closes before the command is ready."""
         action = interpolate(active.actions, slot.index, slot.phase, self._tick_share)
         command = self._controller.command(action, joints[:7])
-        if self._clock.now_s() >= slot.expires_at_s:
+        if self._clock.now_s() + SEND_S >= slot.expires_at_s:
             return self._fall_back(None, Verdict.EXPIRED, command.clipped)
         if not self._send(command.targets):
             return Verdict.FAILED, None, command.clipped, False
