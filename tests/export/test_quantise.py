@@ -84,7 +84,7 @@ def test_quantising_only_products_is_harmless_and_quantising_everything_is_not(
         quantise_int8(source, fed[part], everything[part], QuantisationConfig(operators=EVERYTHING))
     small, large = (whole_errors(policy, p, samples) for p in (products, everything))
     assert small["position"] < 0.003
-    assert large["position"] > 3 * small["position"]
+    assert large["position"] > 2 * small["position"]
     assert small["grip"] < 0.03
     assert large["grip"] > 0.1
 

@@ -64,7 +64,7 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         with safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get(_METADATA, "{}")
             metadata = {str(k): str(v) for k, v in json.loads(text).items()}
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except OSError as error:
         raise storage_error(error, "reading tensors") from error
     except (SafetensorError, ValueError) as error:
@@ -75,3 +75,10 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         raise DataError(
             f"{path} holds what numpy cannot read ({error}); write it again as float32"
         ) from error
+    # Another library may have taught numpy bfloat16; what is read must not depend on that.
+    foreign = [str(tensor.dtype) for tensor in tensors.values() if tensor.dtype.kind not in "biufc"]
+    if foreign:
+        raise DataError(
+            f"{path} holds what numpy cannot read ({foreign[0]}); write it again as float32"
+        )
+    return tensors, metadata
