@@ -102,7 +102,7 @@ def interpolate(
 
     A policy is trained on actions that are held for a whole period, so an action stands for the
     middle of its window. A tick's command is held for the tick, and stands for its middle. Blending
-    from the starts of windows instead runs ahead of what was trained: it cost episodes (docs/log.md).
+    from the starts of windows instead runs ahead of what was trained, see docs/log.md.
 
     Args:
         actions: float32 (n, 5): x, y, z [m], yaw [rad], grip.
